@@ -1,0 +1,1 @@
+"""docker-compose.sentinel.yml and the files beside it."""
