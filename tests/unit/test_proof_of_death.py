@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 from contex_operator.errors import KubeError, RedisUnreachable
 from contex_operator.model import Pod, Reach
-from contex_operator.moves.failover import LOOKS_AT_LEAST, PROVE_WITHIN_S, Crash, failover
+from contex_operator.moves.failover import (
+    LOOK_IS_GOOD_FOR_S,
+    LOOKS_AT_LEAST,
+    PROOF_S,
+    PROVE_WITHIN_S,
+    Crash,
+    failover,
+)
 from contex_operator.moves.step import Answers, Ask, Deed, Knock, LookAtPod, Member, Outcome, Peek, Step
 
 OLD, NEW, OTHER = (Member(pod=f"node-{i}", address=f"10.0.0.{i}", run_id=str(i) * 40) for i in range(1, 4))
@@ -67,27 +74,32 @@ def answer(deed: Deed, world: World) -> object:
             raise AssertionError(f"the proof does {deed}")
 
 
-def prove(worlds: Callable[[int], World], *, look_s: float) -> tuple[str | None, int]:
-    """(why it was left to Sentinel, or None where death was proven; how often it looked)."""
+def prove(worlds: Callable[[int], World], *, look_s: float) -> tuple[str | None, list[str]]:
+    """(why it was left to Sentinel, or None where death was proven; the steps that looked). A knock takes no time."""
     move = failover(CRASH, broke_at=0.0, time="2026-01-01T00:00:00Z")
     step: Step = next(move)
-    now, looks = 0.0, 0
-    while step.name == "prove":
-        results = tuple(answer(deed, worlds(looks)) for deed in step.deeds)
-        looks += 1
-        began, now = now, now + look_s
+    now, steps = 0.0, list[str]()
+    while step.name in ("prove", "knock"):
+        results = tuple(answer(deed, worlds(len(steps))) for deed in step.deeds)
+        steps.append(step.name)
+        began, now = now, now + (look_s if step.name == "prove" else 0.0)
         try:
             step = move.send(Answers(results=results, began=began, at=now))
         except StopIteration as stop:
             outcome: Outcome = stop.value
             assert not outcome.moved
-            return outcome.sentence, looks
+            return outcome.sentence, steps
     assert step.name == "intent"
-    return None, looks
+    step = move.send(Answers(results=(None,), began=now, at=now))
+    # Votes and promotion are timed by the proof: it is young enough to begin with them.
+    assert step.name == "votes"
+    assert step.until is not None
+    assert now + PROOF_S / 2 <= step.until <= now + PROOF_S
+    return None, steps
 
 
 def test_a_dead_process_is_proven_by_one_look() -> None:
-    assert prove(lambda _: DEAD, look_s=0.01) == (None, 1)
+    assert prove(lambda _: DEAD, look_s=0.01) == (None, ["prove"])
 
 
 @pytest.mark.parametrize(
@@ -113,13 +125,38 @@ def test_a_dead_process_is_proven_by_one_look() -> None:
 )
 def test_what_may_come_still_is_asked_again(first: World) -> None:
     worlds = [{**DEAD, **first}, DEAD]
-    assert prove(lambda look: worlds[min(look, 1)], look_s=0.01) == (None, 2)
-    # However long one look takes on a machine that is short of time.
-    assert prove(lambda look: worlds[min(look, 1)], look_s=PROVE_WITHIN_S * 2) == (None, 2)
+    assert prove(lambda look: worlds[min(look, 1)], look_s=0.01) == (None, ["prove", "prove"])
+    # On a machine that is short of time, too.
+    slow = prove(lambda look: worlds[min(look, 1)], look_s=PROVE_WITHIN_S * 0.9)
+    assert slow == (None, ["prove", "prove", "knock"])
     # Not for ever.
     why, looks = prove(lambda _: worlds[0], look_s=PROVE_WITHIN_S * 2)
     assert why is not None
-    assert looks == LOOKS_AT_LEAST
+    assert looks == ["prove"] * LOOKS_AT_LEAST
+
+
+def test_a_slow_look_is_good_once_the_address_refuses_anew() -> None:
+    assert prove(lambda _: DEAD, look_s=PROOF_S * 0.9) == (None, ["prove", "knock"])
+
+
+def test_a_look_that_took_too_long_is_no_proof() -> None:
+    why, looks = prove(lambda _: DEAD, look_s=LOOK_IS_GOOD_FOR_S * 1.1)
+    assert "too old" in str(why)
+    assert looks == ["prove", "knock"] * LOOKS_AT_LEAST
+
+
+@pytest.mark.parametrize(
+    ("then", "word", "more"),
+    [
+        ({"peek": "role:master\r\n"}, "answers", []),
+        ({"knock": Reach.UP}, "still accepts", ["prove", "knock"] * (LOOKS_AT_LEAST - 1)),
+        ({"knock": Reach.TIMEOUT}, "silence", ["prove", "knock"] * (LOOKS_AT_LEAST - 1)),
+    ],
+)
+def test_who_is_back_after_a_slow_look_is_not_dead(then: World, word: str, more: list[str]) -> None:
+    why, looks = prove(lambda step: DEAD if step % 2 == 0 else {**DEAD, **then}, look_s=PROOF_S * 0.9)
+    assert word in str(why)
+    assert looks == ["prove", "knock", *more]
 
 
 @pytest.mark.parametrize(
@@ -138,4 +175,4 @@ def test_what_may_come_still_is_asked_again(first: World) -> None:
 def test_what_speaks_against_it_ends_it_at_once(ever: World, word: str) -> None:
     why, looks = prove(lambda _: {**DEAD, **ever}, look_s=0.01)
     assert word in str(why)
-    assert looks == 1
+    assert looks == ["prove"]

@@ -36,6 +36,8 @@ REASON: Final = "Switchover"  # in status.lastFailover
 PAUSE_MS: Final = (
     1900  # below any down-after: a longer pause would block Sentinel's own PUBLISH and look like death
 )
+LOOK_WITHIN_S: Final = 1.2  # short: preStop begins a move of its own 5 s after the deletion (rule 8)
+LOOK_EVERY_S: Final = 0.1
 FAILOVER_WITHIN_S: Final = 0.5  # of the answer to PAUSE (rule 13)
 PROBE_AT_LEAST_S: Final = 0.15
 PROBE_AT_MOST_S: Final = 3.0  # kube-proxy may sit out a period of a second, and a busy one more than that
@@ -51,13 +53,9 @@ KILL_FOR_S: Final = (
 def switchover(course: Course, *, time: str) -> Move:
     """The move. `time` is when it was decided, for the intent."""
     old, new = course.old, course.new
-    look = yield Step(
-        name="look",
-        deeds=(*ask_nodes((old, new)), *ask_sentinels(course), *ask_ids(course)),
-    )
-    objection = _objection(course, look)
-    if objection:
-        return Outcome(moved=False, sentence=f"no switchover to {new.pod}: {objection}")
+    look = yield from _look(course)
+    if isinstance(look, str):
+        return Outcome(moved=False, sentence=f"no switchover to {new.pod}: {look}")
     ids = sentinel_ids(course, look, first=2 + len(course.sentinels))
 
     noted = yield Step(name="intent", deeds=(Remember(fields={"intent": course.intent(NAME, time=time)}),))
@@ -123,6 +121,29 @@ def switchover(course: Course, *, time: str) -> Move:
     return Outcome(
         moved=agreed, sentence=f"{new.pod} took over from {old.pod}; {said}", milliseconds=milliseconds
     )
+
+
+def _look(course: Course) -> Generator[Step, Answers, Answers | str]:
+    """A look at everybody who takes part that objects to nothing; or what the last one objected to.
+
+    It is repeated for LOOK_WITHIN_S: a sentinel that writes its file, or a replica that is a moment behind, is no
+    reason to refuse what somebody asked for, and nothing has been changed yet.
+    """
+    began: float | None = None
+    wait = 0.0
+    while True:
+        look = yield Step(
+            name="look",
+            deeds=(*ask_nodes((course.old, course.new)), *ask_sentinels(course), *ask_ids(course)),
+            after_s=wait,
+        )
+        began = look.began if began is None else began
+        objection = _objection(course, look)
+        if objection is None:
+            return look
+        if look.at - began >= LOOK_WITHIN_S:
+            return objection
+        wait = LOOK_EVERY_S
 
 
 def _objection(course: Course, look: Answers) -> str | None:
